@@ -45,4 +45,9 @@ def connect(lab: Lab) -> Api:
         LabError: the lab is not ready, or its kubeconfig cannot be used.
     """
     require_up(lab)
+    if not lab.kubeconfig.exists():
+        raise LabError(
+            f"the lab is up, but its kubeconfig {lab.kubeconfig} is gone",
+            hint=f"`{lab.command('down')}` and `{lab.command('up')}` write it anew; the lab's objects are kept.",
+        )
     return Api(lab.kubeconfig)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mesh_lab.cli.access import connect
 from mesh_lab.cli.console import chosen, progress, say, table
 from mesh_lab.errors import LabError
 from mesh_lab.learn import catalogue
 from mesh_lab.learn.progress import LEARNER_PATTERN
-from mesh_lab.learn.session import Checked, Opened, Row, Session, images_of
+from mesh_lab.learn.session import Checked, Opened, Row, Session
 from mesh_lab.settings import Lab
+
+if TYPE_CHECKING:
+    from mesh_lab.client.api import Api
 
 
 def listing(lab: Lab, learner: str, output: str) -> None:
@@ -39,12 +43,14 @@ def begin(lab: Lab, learner: str, name: str, seed: str | None) -> None:
     opened = session.begin(name, seed)
     about = opened.lesson.about
     _markdown(f"# {about.title}\n\n*About {about.minutes} minutes.*\n\n{opened.lesson.opening}")
-    with connect(lab) as api:
+    with _connected(lab) as api:
         place = session.place(api, opened)
         if opened.standing.solved == 0 or not place.exists():
             with progress(f"preparing {place.namespace}") as tell:
                 place.set_up()
                 tell(f"{place.namespace} is ready")
+    if os.environ.get("KUBECONFIG") != str(lab.kubeconfig):
+        say(f"For kubectl in this terminal: export KUBECONFIG={lab.kubeconfig}\n")
     _show_next(opened)
 
 
@@ -58,7 +64,7 @@ def check(lab: Lab, learner: str, name: str, output: str) -> None:
     show = chosen({"text": _show_checked, "json": _show_checked_json}, output)
     session = _session(lab, learner)
     opened = session.opened(name)
-    with connect(lab) as api:
+    with _connected(lab) as api:
         checked = session.check(api, opened)
     show(checked)
     if not checked.verdict.passed:
@@ -101,7 +107,7 @@ def solution(lab: Lab, learner: str, name: str, *, apply: bool) -> None:
     say("# `mesh-lab learn solution --apply` merges it into what is there.")
     say(yaml.safe_dump_all(objects, sort_keys=False).rstrip())
     if apply:
-        with connect(lab) as api:
+        with _connected(lab) as api:
             session.place(api, opened).apply(objects)
         sys.stderr.write("applied; `mesh-lab learn check` checks it\n")
 
@@ -115,7 +121,7 @@ def reset(lab: Lab, learner: str, name: str) -> None:
     session = _session(lab, learner)
     opened = session.opened(name)
     begun = time.monotonic()
-    with connect(lab) as api:
+    with _connected(lab) as api:
         opened = session.reset(api, opened)
     say(f"{opened.given['namespace']} is as it was at the start ({time.monotonic() - begun:.1f} s)")
     _show_next(opened)
@@ -153,10 +159,11 @@ def trial(lab: Lab, names: Sequence[str], seed: str) -> None:
         SystemExit: with code 1, when one is not right.
     """
     from mesh_lab.learn import trial
+    from mesh_lab.learn.place import images_of
 
     wanted = list(names) or catalogue.names()
     begun, wrong = time.monotonic(), []
-    with connect(lab) as api:
+    with _connected(lab) as api:
         for name in wanted:
             say(name)
             started = time.monotonic()
@@ -169,6 +176,12 @@ def trial(lab: Lab, names: Sequence[str], seed: str) -> None:
     say(f"{len(wanted) - len(wrong)} of {len(wanted)} lessons are right ({time.monotonic() - begun:.1f} s)")
     if wrong:
         raise SystemExit(1)
+
+
+def _connected(lab: Lab) -> Api:
+    from mesh_lab.cli.access import connect
+
+    return connect(lab)
 
 
 def _session(lab: Lab, learner: str) -> Session:

@@ -45,6 +45,10 @@ def find(name: str, folder: Path = LESSONS) -> Lesson:
             raise LabError(
                 f"there is no folder {name}", hint="`mesh-lab learn new FOLDER` makes a lesson.", exit_code=2
             )
+        if own.name in names(folder) and own.resolve().parent != folder:
+            raise LabError(
+                f"{name}: the course has a lesson {own.name!r}", hint="Give the folder another name.", exit_code=2
+            )
         return read(own.resolve())
     if name not in names(folder):
         known = ", ".join(each.name for each in course(folder))

@@ -15,11 +15,15 @@ _RULE = "---"
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading, the line (from 1) that it stands in, and the text below it up to the next of its level."""
+    """A heading, the line (from 1) that it stands in, and the text below it up to the next of its level.
+
+    Blank lines at either end of the text are left out; `begins` is the line of its first.
+    """
 
     title: str
     line: int
     text: str
+    begins: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,13 @@ def split(lines: Iterable[str], mark: str, begins: int) -> tuple[str, tuple[Sect
             found.append((line[len(mark) :].strip(), number, []))
         else:
             (found[-1][2] if found else opening).append(line)
-    sections = tuple(Section(title, number, "\n".join(text).strip("\n")) for title, number, text in found)
-    return "\n".join(opening).strip("\n"), sections
+    return "\n".join(opening).strip("\n"), tuple(_section(*each) for each in found)
+
+
+def _section(title: str, line: int, lines: list[str]) -> Section:
+    text = "\n".join(lines)
+    blank = len(text) - len(text.lstrip("\n"))
+    return Section(title, line, text.strip("\n"), line + 1 + blank)
 
 
 def _front(lines: list[str]) -> tuple[str, int, list[str]]:

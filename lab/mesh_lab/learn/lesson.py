@@ -156,6 +156,27 @@ def parse(folder: Path, text: str) -> Lesson:
     )
 
 
+def namespace_of(lesson: str, learner: str) -> str:
+    """The namespace of a learner's lesson."""
+    return f"learn-{lesson}" + (f"-{learner}" if learner else "")
+
+
+def solution_of(lesson: Lesson, number: int) -> str:
+    """The folder or file with the solution of a task: `solution/task-N.yaml`, or the whole of `solution/`.
+
+    Raises:
+        BrokenLesson: there is none.
+    """
+    own = f"{SOLUTION}/task-{number}.yaml"
+    if (lesson.folder / own).is_file():
+        return own
+    if len(lesson.tasks) > 1:
+        raise BrokenLesson(lesson.folder / own, 1, "is missing: of several tasks each has a solution")
+    if not list((lesson.folder / SOLUTION).glob("*.yaml")):
+        raise BrokenLesson(lesson.folder / SOLUTION, 1, "holds no YAML file")
+    return SOLUTION
+
+
 def _about(file: Path, found: Document) -> About:
     import yaml
 
@@ -198,7 +219,7 @@ def _task(file: Path, number: int, section: Section) -> Task:
     found = _TASK.fullmatch(section.title)
     if found is None or int(found["number"]) != number:
         raise BrokenLesson(file, section.line, f"`## {section.title}` should be `## Task {number}: TITLE`")
-    text, parts = document.split(section.text.splitlines(), "### ", section.line + 1)
+    text, parts = document.split(section.text.splitlines(), "### ", section.begins)
     for part in parts:
         if part.title != HINT:
             raise BrokenLesson(file, part.line, f"`### {part.title}`: a task has sections `### {HINT}` only")

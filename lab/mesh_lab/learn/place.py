@@ -13,7 +13,7 @@ from mesh_lab.client.objects import Items, Object, Reference
 from mesh_lab.errors import ConfigurationRejected, LabError, WaitTimeoutError
 from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.namespaces import ROOTS, ROOTS_SECONDS
-from mesh_lab.harness.workloads import Images
+from mesh_lab.harness.workloads import IMAGE, Images
 from mesh_lab.learn import checking
 from mesh_lab.learn.checking import Checks, Verdict
 from mesh_lab.learn.lesson import CHECKS, Lesson
@@ -21,16 +21,12 @@ from mesh_lab.learn.restoring import merge, restore
 from mesh_lab.learn.start import manifests, start, workloads
 from mesh_lab.learn.variants import Given
 from mesh_lab.meshkinds import KINDS
+from mesh_lab.settings import Lab
 
 LABEL, VALUE = "mesh-lab/learn", "lesson"
 SETTLED_SECONDS = 10.0
 """How long a check waits for pods and proxies to have taken up what the learner wrote."""
 _ISTIO, _INJECTION = "istio-system", "istio-injection"
-
-
-def namespace_of(lesson: str, learner: str) -> str:
-    """The namespace of a learner's lesson."""
-    return f"learn-{lesson}" + (f"-{learner}" if learner else "")
 
 
 class Place:
@@ -116,15 +112,8 @@ class Place:
         return found is not None and "deletionTimestamp" not in found["metadata"]
 
     def remove(self) -> None:
-        """Delete the namespace, and wait until it is gone."""
+        """Begin to delete the namespace."""
         self._api.delete(Reference("v1", "Namespace", self.namespace))
-        self._api.wait_until(
-            self._api.path("v1", "Namespace"),
-            lambda items: self.namespace not in items,
-            timeout=ROOTS_SECONDS,
-            why=f"the namespace {self.namespace} is deleted",
-            describe=lambda items: f"  {items[self.namespace].get('status')}",
-        )
 
     # What a learner does
 
@@ -210,3 +199,9 @@ def _of_the_mesh(ref: Reference) -> bool:
 
 def _present(items: Items) -> str:
     return f"  there is {', '.join(sorted(items)) or 'no ConfigMap'}"
+
+
+def images_of(lab: Lab) -> Images:
+    """The images of the servers and clients, where the lab's cluster has them."""
+    prefix = lab.settings.existing.image_prefix if lab.settings.cluster == "existing" else ""
+    return Images(f"{prefix}{IMAGE}", f"{prefix}{IMAGE}")

@@ -23,12 +23,13 @@ LEARNER_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,14}[a-z0-9])?$"
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """How far a learner is in one lesson: its folder, the variant's seed, solved tasks, and hints shown of the next.
+    """How far a learner is in one lesson: the variant's seed, solved tasks, and hints shown of the next one.
 
-    `since` is when the lesson was begun, `checked` when it was checked last (RFC 3339), `said` what that check said.
+    `folder` is that of a lesson of the learner's own; empty for one of the course, wherever that is installed. `since`
+    is when the lesson was begun, `checked` when it was checked last (RFC 3339), `said` what that check said.
     """
 
-    folder: str
+    folder: str = ""
     seed: str = ""
     solved: int = 0
     done: bool = False
@@ -104,7 +105,8 @@ class Notebook:
     def _write(self, progress: Progress) -> None:
         new = self.path.with_suffix(".new")
         try:
-            with new.open("wb") as file:
+            # It holds the token by which the lessons' pods are driven.
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:  # noqa: PTH123
                 file.write(msgspec.json.format(msgspec.json.encode(progress), indent=2))
                 file.flush()
                 os.fsync(file.fileno())

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from mesh_lab.client.api import Api
 from mesh_lab.errors import LabError
-from mesh_lab.harness.workloads import IMAGE, Images
 from mesh_lab.learn import catalogue
-from mesh_lab.learn.checking import Verdict
-from mesh_lab.learn.lesson import SOLUTION, Lesson, Task
-from mesh_lab.learn.place import Place, namespace_of
-from mesh_lab.learn.problems import BrokenLesson
+from mesh_lab.learn.lesson import Lesson, Task, namespace_of, solution_of
 from mesh_lab.learn.progress import Notebook, Progress, Standing
-from mesh_lab.learn.start import manifests
 from mesh_lab.learn.variants import Given, choose
 from mesh_lab.settings import Lab
+
+# What asks the cluster is imported when it is asked: a lesson's text must not wait for it.
+if TYPE_CHECKING:
+    from mesh_lab.client.api import Api
+    from mesh_lab.client.objects import Object
+    from mesh_lab.learn.checking import Verdict
+    from mesh_lab.learn.place import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Session:
         progress = self._notebook.read()
         listed = catalogue.course()
         known = {each.name for each in listed}
-        own = [(name, each.folder) for name, each in progress.lessons.items() if name not in known]
+        own = [(name, each.folder or name) for name, each in progress.lessons.items() if name not in known]
         rows = [self._row(each.name, each.lesson, each.broken, progress) for each in listed]
         for name, folder in own:
             try:
@@ -109,9 +111,10 @@ class Session:
             )
         with self._notebook.changing() as change:
             before = change.progress.lessons.get(lesson.name)
-            fresh = Standing(str(lesson.folder), self._learner if seed is None else seed, since=_now())
+            folder = "" if lesson.name in catalogue.names() else str(lesson.folder)
+            fresh = Standing(folder, self._learner if seed is None else seed, since=_now())
             same = before is not None and (seed is None or seed == before.seed)
-            standing = msgspec.structs.replace(before, folder=fresh.folder) if before and same else fresh
+            standing = msgspec.structs.replace(before, folder=folder) if before and same else fresh
             change.progress = change.progress.with_standing(lesson.name, standing)
             token = change.progress.token
         return self._opened(lesson, standing, token)
@@ -132,11 +135,13 @@ class Session:
         if key not in progress.lessons:
             raise LabError(f"the lesson {key} has not been begun", hint=f"`mesh-lab learn {key}` begins it.")
         standing = progress.lessons[key]
-        return self._opened(catalogue.find(standing.folder), standing, progress.token)
+        return self._opened(catalogue.find(standing.folder or key), standing, progress.token)
 
     def place(self, api: Api, opened: Opened) -> Place:
         """Where the lesson takes place."""
-        return Place(api, opened.lesson, opened.given, self._images, opened.token)
+        from mesh_lab.learn import place
+
+        return place.Place(api, opened.lesson, opened.given, place.images_of(self._lab), opened.token)
 
     def check(self, api: Api, opened: Opened) -> Checked:
         """Check the next task, and note what came of it. Of a lesson that is done it is the last task.
@@ -165,13 +170,15 @@ class Session:
             change.progress = change.progress.with_standing(opened.lesson.name, standing)
         return task.hints[shown - 1], shown, len(task.hints)
 
-    def solution(self, opened: Opened) -> list[dict[str, object]]:
+    def solution(self, opened: Opened) -> list[Object]:
         """The objects that solve the next task.
 
         Raises:
             BrokenLesson: a manifest is wrong.
             LabError: the lesson is done.
         """
+        from mesh_lab.learn.start import manifests
+
         return manifests(opened.lesson, solution_of(opened.lesson, self._task(opened).number), opened.given)
 
     def reset(self, api: Api, opened: Opened) -> Opened:
@@ -221,7 +228,7 @@ class Session:
     def _folder_of(self, name: str) -> str:
         """A lesson's folder where its name is of one that the learner has begun from a folder; else the name."""
         standing = self._notebook.read().lessons.get(name)
-        return standing.folder if standing and name not in catalogue.names() else name
+        return standing.folder or name if standing else name
 
     def _opened(self, lesson: Lesson, standing: Standing, token: str) -> Opened:
         variant = choose(lesson.about.variants, standing.seed, lesson.name)
@@ -257,32 +264,6 @@ class Session:
                 hint="`mesh-lab learn next` begins the next lesson, `mesh-lab learn reset` this one anew.",
             )
         return opened.task
-
-    @property
-    def _images(self) -> Images:
-        return images_of(self._lab)
-
-
-def images_of(lab: Lab) -> Images:
-    """The images of the servers and clients, where the lab's cluster has them."""
-    prefix = lab.settings.existing.image_prefix if lab.settings.cluster == "existing" else ""
-    return Images(f"{prefix}{IMAGE}", f"{prefix}{IMAGE}")
-
-
-def solution_of(lesson: Lesson, number: int) -> str:
-    """The folder or file with the solution of a task: `solution/task-N.yaml`, or the whole of `solution/`.
-
-    Raises:
-        BrokenLesson: there is none.
-    """
-    own = f"{SOLUTION}/task-{number}.yaml"
-    if (lesson.folder / own).is_file():
-        return own
-    if len(lesson.tasks) > 1:
-        raise BrokenLesson(lesson.folder / own, 1, "is missing: of several tasks each has a solution")
-    if not list((lesson.folder / SOLUTION).glob("*.yaml")):
-        raise BrokenLesson(lesson.folder / SOLUTION, 1, "holds no YAML file")
-    return SOLUTION
 
 
 def _state(standing: Standing | None) -> str:

@@ -15,10 +15,9 @@ from pathlib import Path
 from mesh_lab.client.api import Api
 from mesh_lab.harness.workloads import Images
 from mesh_lab.learn.checking import Verdict
-from mesh_lab.learn.lesson import WRONG, Lesson
-from mesh_lab.learn.place import Place, namespace_of
+from mesh_lab.learn.lesson import WRONG, Lesson, namespace_of, solution_of
+from mesh_lab.learn.place import Place
 from mesh_lab.learn.problems import BrokenLesson
-from mesh_lab.learn.session import solution_of
 from mesh_lab.learn.variants import choose
 
 WRONG_SOLUTIONS = 3
