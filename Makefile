@@ -48,6 +48,9 @@ e2e: running ## Run the end-to-end tests (one of them: make e2e ARGS='-k NAME')
 behaviour: running ## Run the end-to-end tests that show a feature of the mesh; reports/conformance.html has the verdicts
 	$(BIN)/pytest tests/e2e -m mesh_feature --mesh-conformance=reports --mesh-cluster $(CLUSTER) --mesh-kubeconfig="$$($(LAB) status --cluster $(CLUSTER) -o kubeconfig)" $(ARGS)
 
+lessons: running ## Try each lesson: its start and wrong solutions fail, its solution passes (one: make lessons ARGS='-k canary')
+	$(BIN)/pytest tests/e2e/test_lessons.py -s --durations=0 --mesh-cluster $(CLUSTER) --mesh-kubeconfig="$$($(LAB) status --cluster $(CLUSTER) -o kubeconfig)" $(ARGS)
+
 load: running ## Put load on the lab and report figures and limits (options: ARGS='--help')
 	@$(LAB) load --cluster $(CLUSTER) $(ARGS)
 
@@ -80,4 +83,4 @@ lock: install ## Write requirements.lock from what .venv holds
 	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip >> $@.new
 	@mv $@.new requirements.lock
 
-.PHONY: behaviour conformance help install lab-up running lab-down lab-reset test unit quick coverage e2e load load-ui images bench lint docs lock
+.PHONY: behaviour conformance help install lab-up running lab-down lab-reset test unit quick coverage e2e lessons load load-ui images bench lint docs lock
