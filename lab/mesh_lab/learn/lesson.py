@@ -14,7 +14,8 @@ from mesh_lab.learn.document import Document, Section
 from mesh_lab.learn.problems import BrokenLesson
 from mesh_lab.learn.variants import Given, UnknownValue, Value, fill
 
-TEXT, CHECKS, START, SOLUTION, WRONG = "lesson.md", "checks.py", "start", "solution", "wrong"
+TEXT, CHECKS, START = "lesson.md", "checks.py", "start"
+SOLUTION, RIGHT, WRONG = "solution", "right", "wrong"
 HINT = "Hint"
 NAME_PATTERN = r"^[a-z]([-a-z0-9]{0,28}[a-z0-9])?$"
 OWN_VALUES = ("namespace", "lesson")

@@ -15,7 +15,7 @@ from pathlib import Path
 from mesh_lab.client.api import Api
 from mesh_lab.harness.workloads import Images
 from mesh_lab.learn.checking import Verdict
-from mesh_lab.learn.lesson import WRONG, Lesson, namespace_of, solution_of
+from mesh_lab.learn.lesson import RIGHT, WRONG, Lesson, namespace_of, solution_of
 from mesh_lab.learn.place import Place
 from mesh_lab.learn.problems import BrokenLesson
 from mesh_lab.learn.variants import choose
@@ -83,13 +83,19 @@ def mutants(lesson: Lesson, place: Place) -> list[Mutant]:
 
 def _mutant(lesson: Lesson, file: Path, place: Place) -> Mutant:
     text = lesson.text(file, place.given)
-    says, task = _SAYS.search(text), _TASK.search(text)
+    says = _SAYS.search(text)
     if says is None:
         raise BrokenLesson(file, 1, "has no line `# says: WORDS` with what the check's message has to contain")
-    number = int(task["number"]) if task else 1
+    return Mutant(file, _task_of(lesson, file, text), says["words"].strip())
+
+
+def _task_of(lesson: Lesson, file: Path, text: str) -> int:
+    """The task that a file is about."""
+    found = _TASK.search(text)
+    number = int(found["number"]) if found else 1
     if not 1 <= number <= len(lesson.tasks):
         raise BrokenLesson(file, 1, f"`# task: {number}`: the lesson has {len(lesson.tasks)} tasks")
-    return Mutant(file, number, says["words"].strip())
+    return number
 
 
 def run(place: Place, tell: Tell) -> None:
@@ -107,7 +113,8 @@ def run(place: Place, tell: Tell) -> None:
             said[mutant] = _checked(place, task.number, mutant.file, tell)
             _require_failure(place, task.number, mutant.label, said[mutant])
         _require_words(place, said)
-    _tried_solutions(place, tell)
+    _try_other_ways(place, tell)
+    _try_solutions(place, tell)
 
 
 def _require_failure(place: Place, task: int, label: str, verdict: Verdict) -> None:
@@ -134,25 +141,35 @@ def _require_words(place: Place, said: Mapping[Mutant, Verdict]) -> None:
             )
 
 
-def _checked(place: Place, task: int, wrong: Path | None, tell: Tell) -> Verdict:
-    """What the check says of a task whose predecessors are solved, with a wrong solution or with none."""
+def _checked(place: Place, task: int, file: Path | None, tell: Tell) -> Verdict:
+    """What the check says of a task whose predecessors are solved, with what a file holds or with nothing."""
     begun = time.monotonic()
     place.set_up()
     took = time.monotonic() - begun
     for before in range(1, task):
         place.apply(place.solution(solution_of(place.lesson, before)))
         _require_passed(place, before, place.check(before))
-    if wrong:
-        place.apply(place.solution(wrong))
+    if file:
+        place.apply(place.solution(file))
     begun = time.monotonic()
     verdict = place.check(task)
     said = "passes" if verdict.passed else f"fails: {' '.join(verdict.words.split())[:100]}"
-    label = f"{WRONG}/{wrong.name}" if wrong else "the untouched start"
+    label = f"{file.parent.name}/{file.name}" if file else "the untouched start"
     tell(f"  task {task}, {label}: start {took:.1f} s, check {time.monotonic() - begun:.1f} s, {said}")
     return verdict
 
 
-def _tried_solutions(place: Place, tell: Tell) -> None:
+def _try_other_ways(place: Place, tell: Tell) -> None:
+    """Solutions that are right, too: a check that refuses one looks at more than behaviour."""
+    for file in sorted((place.lesson.folder / RIGHT).glob("*.yaml")):
+        task = _task_of(place.lesson, file, place.lesson.text(file, place.given))
+        verdict = _checked(place, task, file, tell)
+        if not verdict.passed:
+            label = f"{RIGHT}/{file.name}"
+            raise TrialFailed(f"{place.lesson.name}, task {task}: {label} fails, and is right\n{verdict.words}")
+
+
+def _try_solutions(place: Place, tell: Tell) -> None:
     """One after the other, as a learner does."""
     place.set_up()
     for task in place.lesson.tasks:

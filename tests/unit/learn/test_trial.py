@@ -117,6 +117,15 @@ def test_wrong_solutions_that_are_none_are_told(tmp_path: Path, files: dict[str,
     assert what in broken.value.what
 
 
+def test_another_right_way_has_to_pass(tmp_path: Path) -> None:
+    other = OBJECT.replace("{{share}}", "10.0")
+    found = made(tmp_path, right__other_yaml=other)
+    with pytest.raises(trial.TrialFailed, match=r"right/other\.yaml fails, and is right"):
+        run(found, verdict)
+    told = run(found, lambda share: Verdict(True) if share == "10.0" else verdict(share))
+    assert "task 1, right/other.yaml" in told[-2]
+
+
 def test_two_wrong_solutions_are_too_few(tmp_path: Path) -> None:
     found = made(tmp_path)
     (found.folder / "wrong" / "c.yaml").unlink()
