@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from mesh_lab.client.connection import ApiError
+from mesh_lab.client.kubectl import program
 from mesh_lab.errors import LabError
 from mesh_lab.harness.workloads import Images
 from mesh_lab.learn import catalogue, trial
-from mesh_lab.learn.lesson import namespace_of, read
+from mesh_lab.learn.lesson import namespace_of, read, solution_of
 from mesh_lab.learn.making import make
 from mesh_lab.learn.place import Place
 from mesh_lab.learn.variants import choose
@@ -49,6 +53,49 @@ def test_a_lesson_is_right(name: str, mesh_api: Api, images: Images, request: py
     tell(f"\n{name}")
     trial.of(mesh_api, catalogue.find(name), "", images, tell)
     tell(f"  {time.monotonic() - begun:.1f} s")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.timeout(300)
+def test_the_commands_of_a_text_show_something(
+    name: str, mesh_api: Api, images: Images, request: pytest.FixtureRequest
+) -> None:
+    """Those before the tasks at the start, and those of what happens underneath once all is solved."""
+    usable(request, name)
+    lesson = catalogue.find(name)
+    given = lesson.values(namespace_of(name, "shown"), choose(lesson.about.variants, "", name))
+    place = Place(mesh_api, lesson.filled(given), given, images, "0" * 32)
+    place.set_up()
+    try:
+        silent = [command for command in commands(place.lesson.opening) if not shown(mesh_api, command)]
+        for task in place.lesson.tasks:
+            place.apply(place.solution(solution_of(lesson, task.number)))
+            assert place.check(task.number).passed
+        closing = [command for section in place.lesson.closing for command in commands(section.text)]
+        silent += [command for command in closing if not shown(mesh_api, command)]
+    finally:
+        place.remove()
+    assert silent == []
+
+
+def commands(text: str) -> list[str]:
+    """What a learner is to type: the blocks of a shell."""
+    return re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def shown(api: Api, command: str) -> bool:
+    """Whether each line of a block succeeds, and the block prints something."""
+    path = f"{Path(program()).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", command.replace("kubectl ", f"{program()} ")],
+        env=os.environ | {"KUBECONFIG": str(api.kubeconfig), "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    tell(f"{command}{done.stdout[-2000:]}{done.stderr}")
+    return done.returncode == 0 and bool(done.stdout.strip())
 
 
 def test_a_new_lesson_is_right(tmp_path: Path, mesh_api: Api, images: Images) -> None:

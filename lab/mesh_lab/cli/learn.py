@@ -127,6 +127,19 @@ def reset(lab: Lab, learner: str, name: str) -> None:
     _show_next(opened)
 
 
+def leave(lab: Lab, learner: str, name: str) -> None:
+    """Delete a lesson's namespace.
+
+    Raises:
+        LabError: the lesson has not been begun, or the lab is not up.
+    """
+    session = _session(lab, learner)
+    opened = session.opened(name)
+    with _connected(lab) as api:
+        session.place(api, opened).remove()
+    say(f"{opened.given['namespace']} is being deleted; `mesh-lab learn {opened.lesson.name}` brings it back")
+
+
 def following(lab: Lab, learner: str) -> None:
     """Begin the next lesson.
 

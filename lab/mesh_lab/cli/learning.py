@@ -163,6 +163,14 @@ def reset(name: NameArgument = "") -> None:
     reset(_lab(), _learner(), name)
 
 
+@learning.command(short_help="Delete a lesson's namespace; the progress is kept.")
+def leave(name: NameArgument = "") -> None:
+    """Delete a lesson's namespace, with its pods. Your progress is kept, and `learn NAME` brings the lesson back."""
+    from mesh_lab.cli.learn import leave
+
+    leave(_lab(), _learner(), name)
+
+
 @learning.command(name="next", short_help="Begin the next lesson.")
 def following() -> None:
     """Begin the lesson after the current one that is not done yet."""
