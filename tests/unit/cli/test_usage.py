@@ -38,6 +38,7 @@ Commands:
   completion    Print what lets a shell complete these commands.
   tools         Install kind and istioctl.
   vm            Run programs on virtual machines of the mesh.
+  learn         Lessons about the mesh that check what you did.
   load          Put load on the lab with Locust.
 """
 COMMANDS = [line.split()[0] for line in HELP.partition("Commands:\n")[2].splitlines()]
