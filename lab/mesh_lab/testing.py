@@ -89,7 +89,7 @@ from mesh_lab.harness.splits import assert_route_splits
 from mesh_lab.harness.traffic import EchoControl, Sending, TrafficClient
 from mesh_lab.harness.versions import VersionFrom, VersionOf, by_header, by_json
 from mesh_lab.rollout.running import Outcome
-from mesh_lab.rollout.testing import assert_promoted, assert_rolled_back, run_rollout
+from mesh_lab.rollout.testing import RunRollout, assert_promoted, assert_rolled_back, run_rollout
 
 __all__ = [
     "BY_NO_RULE",
@@ -119,6 +119,7 @@ __all__ = [
     "Reference",
     "Result",
     "Results",
+    "RunRollout",
     "Seen",
     "Sending",
     "TrafficClient",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,17 @@ import pytest
 import yaml
 
 from mesh_lab.client.objects import reference
+from mesh_lab.errors import LabError
 from mesh_lab.rollout.record import ANNOTATION
+from mesh_lab.rollout.traffic import CLIENT
 from mesh_lab.testing import (
     Mesh,
     Object,
+    RunRollout,
     TrafficClient,
     assert_promoted,
     assert_rolled_back,
+    destination_rule,
     eventually,
     route,
     run_rollout,
@@ -60,10 +65,13 @@ def weights(shop: Mesh) -> list[int]:
     return [entry["weight"] for entry in present(shop)["spec"]["http"][0]["route"]]
 
 
-def test_a_right_version_gets_all_requests_step_by_step(shop: Mesh, client: TrafficClient) -> None:
+def test_a_right_version_gets_all_requests_step_by_step(
+    shop: Mesh, client: TrafficClient, record_property: Callable[[str, object], None]
+) -> None:
     with shop.applied(split()):
         outcome = run_rollout(shop, client, WANTED)
         assert_promoted(outcome)
+        record_property("seconds", round(sum(step.seconds for step in outcome.steps), 1))
         assert [step.weight for step in outcome.steps] == [0, 5, 10, 25, 50, 100]
         assert weights(shop) == [0, 100]
         assert ANNOTATION not in (present(shop)["metadata"].get("annotations") or {})
@@ -88,6 +96,17 @@ def test_a_slow_version_is_taken_back(shop: Mesh, client: TrafficClient) -> None
         assert not outcome.steps[-1].bad["success"]
 
 
+def test_a_version_that_fails_more_often_than_the_stable_one_is_taken_back_though_its_limits_are_wide(
+    shop: Mesh, client: TrafficClient
+) -> None:
+    wide = {"success": {"atLeast": "50%", "worseBy": "10%"}, "compare": {"times": 2, "worse": 5}}
+    with shop.applied(failing("x-echo-status", "200:7,500:3")):
+        outcome = run_rollout(shop, client, {**QUICK, **wide})
+        assert_rolled_back(outcome)
+        assert "more than 2 times as often as the stable version" in outcome.steps[-1].why
+        assert weights(shop) == [100, 0]
+
+
 def test_a_stable_version_that_is_broken_itself_ends_it_before_the_first_step(
     shop: Mesh, client: TrafficClient
 ) -> None:
@@ -104,6 +123,31 @@ def test_weights_that_are_not_in_force_for_the_client_are_no_rollout(shop: Mesh,
         outcome = run_rollout(shop, stranger, {**QUICK, "url": f"http://echo.{shop.namespace}"})
         assert_rolled_back(outcome, at_step=0)
         assert "is not in force" in outcome.steps[-1].why
+
+
+def test_the_fixture_leaves_a_verdict_and_plots(
+    shop: Mesh, mesh_rollout: RunRollout, request: pytest.FixtureRequest
+) -> None:
+    with shop.applied(failing("x-echo-status", "500")):
+        assert_rolled_back(mesh_rollout(QUICK), at_step=1)
+    reports = Path(request.config.getoption("--mesh-reports")) / "rollout"
+    (folder,) = reports.glob("*test_the_fixture_leaves_a_verdict_and_plots-1")
+    found = json.loads((folder / "rollout.json").read_text())
+    assert (found["verdict"], found["steps"][-1]["verdict"]) == ("rolled back", "bad")
+    assert max(found["steps"][-1]["log_ratios"]["own"].values()) >= found["bounds"]["bad_above"]
+    assert "plotly" in (folder / "report.html").read_text()
+    assert not clients(shop)
+
+
+def test_a_version_without_a_pod_is_refused_before_it_has_a_request(shop: Mesh, client: TrafficClient) -> None:
+    shop.apply(destination_rule("echo", "v1", "v2", "v9"))
+    nobody = virtual_service("echo", route(to("echo", "v1", 100, port=80), to("echo", "v9", 0, port=80)))
+    with shop.applied(nobody):
+        before = present(shop)
+        with pytest.raises(LabError, match="v9 has no pod that is ready"):
+            run_rollout(shop, client, {**QUICK, "canary": "v9"})
+        assert present(shop)["metadata"].get("annotations") == before["metadata"].get("annotations")
+    shop.apply(destination_rule("echo", "v1", "v2"))
 
 
 @pytest.mark.usefixtures("gateway_api")
@@ -142,9 +186,15 @@ def command(shop: Mesh, folder: Path, *more: str, **changes: Any) -> list[str]:
     ]
 
 
+def clients(shop: Mesh) -> list[str]:
+    """The pods of rollouts' own clients."""
+    pods = [pod["metadata"] for pod in shop.api.list_all("v1", "Pod", shop.namespace)]
+    return [meta["name"] for meta in pods if meta["name"].startswith(CLIENT) and "deletionTimestamp" not in meta]
+
+
 def test_a_rollout_that_is_killed_goes_on_at_its_step(shop: Mesh, tmp_path: Path) -> None:
     with shop.applied(split()):
-        slow = command(shop, tmp_path, requests={"rate": 40})
+        slow = command(shop, tmp_path, requests={"rate": 100})
         with subprocess.Popen(slow, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             eventually(lambda: weights(shop) == [75, 25], timeout=60, why="the first step is written")
             process.kill()
@@ -160,10 +210,13 @@ def test_a_second_rollout_is_refused_while_one_is_under_way_and_an_abort_ends_wh
     shop: Mesh, tmp_path: Path
 ) -> None:
     with shop.applied(split()):
-        slow = command(shop, tmp_path, requests={"rate": 40})
+        slow = command(shop, tmp_path, requests={"rate": 100})
         with subprocess.Popen(slow, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
             eventually(lambda: weights(shop) == [75, 25], timeout=60, why="the first step is written")
+            client = clients(shop)
             second = subprocess.run(slow, capture_output=True, text=True, timeout=60, check=False)
+            assert clients(shop) == client, "the first one's client stays"
+            assert process.poll() is None
             process.terminate()
             _, told = process.communicate(timeout=60)
         assert second.returncode == 1
@@ -171,8 +224,25 @@ def test_a_second_rollout_is_refused_while_one_is_under_way_and_an_abort_ends_wh
         assert process.returncode == 1
         assert "interrupted; the weights stay as they are" in told
         assert weights(shop) == [75, 25]
+        assert not clients(shop)
         done = subprocess.run([*slow, "--abort"], capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, weights(shop)) == (0, [100, 0])
+
+
+def test_weights_that_somebody_changed_after_a_kill_are_not_gone_over(shop: Mesh, tmp_path: Path) -> None:
+    with shop.applied(split()):
+        slow = command(shop, tmp_path, requests={"rate": 100})
+        with subprocess.Popen(slow, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            eventually(lambda: weights(shop) == [75, 25], timeout=60, why="the first step is written")
+            process.kill()
+        shop.apply(split())
+        done = subprocess.run(command(shop, tmp_path), capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, weights(shop)) == (1, [100, 0])
+        assert "v2 has not got its 25% any more" in done.stderr
+        done = subprocess.run([*slow, "--abort"], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert ANNOTATION not in (present(shop)["metadata"].get("annotations") or {})
+        assert not clients(shop), "what the killed one has left is removed"
 
 
 def test_a_dry_run_tells_the_steps_and_writes_nothing(shop: Mesh, tmp_path: Path) -> None:

@@ -16,11 +16,13 @@ from mesh_lab.cli.access import connect
 from mesh_lab.cli.console import say
 from mesh_lab.client.api import Api
 from mesh_lab.errors import LabError
+from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.workloads import IMAGE, Images
 from mesh_lab.load.claim import Claim
 from mesh_lab.rollout import report, running
 from mesh_lab.rollout.settings import Rollout, read
-from mesh_lab.rollout.traffic import sending
+from mesh_lab.rollout.traffic import remove_client, sending
+from mesh_lab.rollout.writing import Route
 from mesh_lab.settings import Lab
 
 FOLDER = Path("reports/rollout")
@@ -39,33 +41,39 @@ def rollout(
         raise LabError(f"unknown output format {output!r}", hint="Known: text, json.", exit_code=2)
     wanted = read(file)
     with connect(lab) if kubeconfig is None else Api(kubeconfig) as api:
-        route = running.Route(api, wanted)
+        route, mesh = Route(api, wanted), Mesh(api, wanted.namespace, _images(lab))
         claim = Claim.here(running.longest(wanted))
         if abort:
             running.abort(route, claim)
+            remove_client(mesh, wanted)
             say(f"{wanted.arms[0].name} has all requests of {wanted.route}")
             return
-        plan = [route.spec_at(weight) for weight in (0.0, *wanted.weights)]
         if dry_run:
-            _tell_plan(wanted, len(plan))
+            route.check()
+            _tell_plan(wanted)
             return
         folder = reports or FOLDER / time.strftime("%Y%m%d-%H%M%S")
         tell = say if output == "text" else _tell
-        with _released(route, claim, file), sending(api, wanted, _images(lab)) as send:
-            outcome = running.run(route, wanted, send, claim, tell)
+        with _interruptible(file):
+            outcome = running.run(route, wanted, sending(mesh, wanted), claim, tell)
+    _tell_outcome(wanted, outcome, folder, output)
+    if not outcome.promoted:
+        raise SystemExit(1)
+
+
+def _tell_outcome(wanted: Rollout, outcome: running.Outcome, folder: Path, output: str) -> None:
+    """Write the report, where there was anything to do, and tell the verdict."""
     found = report.document(wanted, outcome)
     try:
-        path = report.write(folder, found)
+        path = str(report.write(folder, found)) if outcome.steps else ""
     except OSError as error:
         raise LabError(f"cannot write to {folder}: {error.strerror}") from error
     if output == "json":
-        say(json.dumps({**found, "report": str(path)}, indent=2))
-    else:
+        say(json.dumps({**found, "report": path}, indent=2))
+    elif path:
         for line in report.lines(wanted, outcome):
             say(line)
         say(f"report: {path}")
-    if not outcome.promoted:
-        raise SystemExit(1)
 
 
 def _images(lab: Lab) -> Images:
@@ -73,33 +81,35 @@ def _images(lab: Lab) -> Images:
     return Images(f"{prefix}{IMAGE}", f"{prefix}{IMAGE}")
 
 
-def _tell_plan(wanted: Rollout, steps: int) -> None:
+def _tell_plan(wanted: Rollout) -> None:
     stable, canary = wanted.arms
     say(f"{wanted.route} in {wanted.namespace}: from {stable.name} to {canary.name}, nothing is written")
     say(f"  0% {canary.name}: whether {stable.name} itself keeps to what is wanted")
     for number, weight in enumerate(wanted.weights, 1):
-        say(f"  step {number} of {steps - 1}: {weight:g}% {canary.name}")
+        say(f"  step {number} of {len(wanted.weights)}: {weight:g}% {canary.name}")
     latency = "".join(f", {name} under {bound}" for name, bound in wanted.latency.items())
     success = f"success at least {wanted.success.at_least}"
     say(f"  each until it is known: {success}{latency}; worse is: by {wanted.success.worse_by}")
-    say(f"  {wanted.requests.rate:g} requests a second to {wanted.url}, at most {wanted.requests.most} in a step")
+    asked = wanted.requests
+    say(
+        f"  {asked.rate:g} requests a second to {wanted.url}; a step takes {wanted.least} of a version without a fault,"
+    )
+    say(f"  and at most {asked.most} of one that is near its limits, or {asked.deadline:g} s")
 
 
 @contextlib.contextmanager
-def _released(route: running.Route, claim: Claim, file: Path) -> Iterator[None]:
-    """Whatever ends it, the next process may go on."""
-    signal.signal(signal.SIGTERM, _interrupt)
+def _interruptible(file: Path) -> Iterator[None]:
+    """Ends with words on how to go on, when the process is asked to end."""
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except KeyboardInterrupt:
-        route.release(claim)
         raise LabError(
             "interrupted; the weights stay as they are",
             hint=f"`mesh-lab rollout {file}` goes on at this step, with --abort the stable version gets all.",
         ) from None
-    except LabError:
-        route.release(claim)
-        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _tell(line: str) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mesh_lab.harness.namespaces import Namespaces
     from mesh_lab.harness.versions import VersionOf
 
-pytest_plugins = ["mesh_lab.harness.oldnames"]  # for one release
+pytest_plugins = ["mesh_lab.harness.oldnames", "mesh_lab.rollout.fixtures"]  # the old names: for one release
 
 CLUSTERS = ("embedded", "kind", "existing")
 DEFAULT_KUBECONFIG = Path(".lab/kubeconfig")

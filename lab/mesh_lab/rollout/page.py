@@ -22,28 +22,37 @@ def page(found: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return templates.get_template("report.html.j2").render(found=found, plots=Markup(plotted(found["steps"])))
+    plots = plotted(found["steps"], found["bounds"])
+    return templates.get_template("report.html.j2").render(found=found, plots=Markup(plots))
 
 
-def plotted(steps: list[dict[str, Any]]) -> str:
-    """Weight, failures and latency over time, and the script that draws them."""
+def plotted(steps: list[dict[str, Any]], bounds: Mapping[str, float]) -> str:
+    """Weight, failures, latency and what the tests make of them over time, and the script that draws them."""
     import plotly.graph_objects as go
     from plotly.io import to_html
     from plotly.subplots import make_subplots
 
-    titles = ("Weight of the canary (percent)", "Bad requests (ratio)", "Latency of the version judged (ms)")
-    figure = make_subplots(rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.06, subplot_titles=titles)
+    figure = make_subplots(rows=len(TITLES), cols=1, shared_xaxes=True, vertical_spacing=0.06, subplot_titles=TITLES)
     for row, name, points in _series(steps):
         shape = "hv" if row == 1 else "linear"
         line = go.Scatter(x=[x for x, _ in points], y=[y for _, y in points], name=name, line={"shape": shape})
         figure.add_trace(line, row=row, col=1)
-    figure.update_layout(height=720, template="plotly_white", hovermode="x unified", margin={"t": 40, "b": 40})
-    figure.update_yaxes(rangemode="tozero")
-    figure.update_xaxes(title_text="seconds since the rollout began", row=3, col=1)
+    for bound, what in ((bounds["bad_above"], "bad"), (bounds["good_below"], "good")):
+        figure.add_hline(bound, line_dash="dot", annotation_text=what, row=len(TITLES), col=1)
+    figure.update_layout(height=900, template="plotly_white", hovermode="x unified", margin={"t": 40, "b": 40})
+    for row in (1, 2, 3):
+        figure.update_yaxes(rangemode="tozero", row=row, col=1)
+    figure.update_xaxes(title_text="seconds since the rollout began", row=len(TITLES), col=1)
     html: str = to_html(figure, full_html=False, include_plotlyjs=True, config={"displaylogo": False})
     return html
 
 
+TITLES = (
+    "Weight of the canary (percent)",
+    "Bad requests (ratio)",
+    "Latency of the version judged (ms)",
+    "The test that is nearest to bad (log likelihood ratio)",
+)
 Points = list[tuple[float, float | None]]
 
 
@@ -56,7 +65,14 @@ def _series(steps: list[dict[str, Any]]) -> list[tuple[int, str, Points]]:
         (2, "other version", [(look["at"], _ratio(look["others_bad"], look["others"])) for _, look in looks]),
         (3, "p50", [(look["at"], look["p50_ms"] if look["trials"] else None) for _, look in looks]),
         (3, "p99", [(look["at"], look["p99_ms"] if look["trials"] else None) for _, look in looks]),
+        (4, "log ratio", [point for step in steps for point in _path(step)]),
     ]
+
+
+def _path(step: dict[str, Any]) -> Points:
+    """The test's path at a step, with a gap after it: each step has a test of its own."""
+    points: Points = [(look["at"], look["log_ratio"]) for look in step["looks"]]
+    return [*points, (points[-1][0], None)] if points else []
 
 
 def _ratio(bad: int, trials: int) -> float | None:

@@ -27,14 +27,50 @@ class Record(msgspec.Struct, frozen=True):
     canary: str
     claim: Claim | None = None
 
+    def without_claim(self) -> Record:
+        """The same, left to the next process."""
+        return msgspec.structs.replace(self, claim=None)
+
 
 def read(route: Object) -> Record | None:
-    """The record on a route; None where there is none, or none that can be read."""
-    text = (route["metadata"].get("annotations") or {}).get(ANNOTATION, "")
+    """The record on a route; None where there is none.
+
+    Raises:
+        LabError: what is there is no record.
+    """
+    text = text_on(route)
+    if not text:
+        return None
     try:
         return msgspec.json.decode(text, type=Record)
-    except msgspec.MsgspecError:
-        return None
+    except msgspec.MsgspecError as error:
+        kind, meta = route["kind"], route["metadata"]
+        named = f"{kind.lower()} -n {meta.get('namespace', 'default')} {meta['name']}"
+        raise LabError(
+            f"the annotation {ANNOTATION} of {kind} {meta['name']} is no record of a rollout: {error}",
+            hint=f"`kubectl annotate {named} {ANNOTATION}-` removes it.",
+        ) from None
+
+
+def text_on(route: Object) -> str:
+    """The annotation as it stands; empty where there is none."""
+    return str((route["metadata"].get("annotations") or {}).get(ANNOTATION, ""))
+
+
+def unfinished(route: Object, mine: Claim) -> Record | None:
+    """What a process has left that was killed or interrupted; None where nothing is left.
+
+    Raises:
+        RolloutUnderWay: a process is at work.
+        LabError: what is there is no record.
+    """
+    found = read(route)
+    if found is not None and found.claim is not None and found.claim != mine and not found.claim.over():
+        raise RolloutUnderWay(
+            f"a rollout to {found.canary} is under way at step {found.step} ({found.claim})",
+            hint="Wait until it is done, or end that process; then --abort gives all requests to the stable version.",
+        )
+    return found
 
 
 def resumed(route: Object, digest: str, mine: Claim) -> int | None:
@@ -42,12 +78,11 @@ def resumed(route: Object, digest: str, mine: Claim) -> int | None:
 
     Raises:
         RolloutUnderWay: a process is at work, or what was begun is another rollout.
+        LabError: what is there is no record.
     """
-    found = read(route)
+    found = unfinished(route, mine)
     if found is None:
         return None
-    if found.claim is not None and found.claim != mine and not found.claim.over():
-        raise RolloutUnderWay(f"a rollout to {found.canary} is under way at step {found.step} ({found.claim})")
     if found.digest != digest:
         raise RolloutUnderWay(
             f"another rollout, to {found.canary}, was interrupted at step {found.step}",

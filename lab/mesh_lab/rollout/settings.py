@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -15,7 +16,11 @@ from mesh_lab.harness.versions import VersionOf, by_header, by_json
 from mesh_lab.yamlplaces import line_of
 
 MAX_STEPS = 50
+LEAST_ALLOWED = 1e-4
+"""A ratio of 0 cannot be tested: one bad request in any number would end a rollout."""
+SUCCESS = "success"
 DEFAULT_STEPS = (5.0, 10.0, 25.0, 50.0, 100.0)
+MOST_OF_EACH, MOST_TIMEOUT, MOST_REQUESTS = 10_000, 120, 1_000_000
 _PERCENT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*%")
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s)")
 _QUANTILE = re.compile(r"p(?P<number>\d{1,2}(?:\.\d+)?)")
@@ -44,13 +49,24 @@ class Success(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="c
     worse_by: str = "5%"
 
 
+class Compare(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many times as often as the stable version's the canary's requests may be bad; what is to be found."""
+
+    times: float = 2.0
+    worse: float = 5.0
+
+
 class Requests(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What is sent: requests a second, at once, seconds for each; at most so many in a step."""
+    """What is sent: requests a second, at once, seconds for each.
+
+    A step ends with `most` requests of the version that it judges, or after `deadline` seconds.
+    """
 
     rate: float = 500.0
     concurrency: int = 50
     timeout: float = 5.0
-    most: int = 20_000
+    most: int = 2_000
+    deadline: float = 300.0
     headers: dict[str, str] = {}
     method: str = "GET"
 
@@ -75,6 +91,7 @@ class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="c
     version: str = ""
     success: Success = Success()
     latency: dict[str, str] = {}
+    compare: Compare | None = None
     requests: Requests = Requests()
     rates: Rates = Rates()
 
@@ -103,8 +120,27 @@ class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="c
         return {_quantile(name): _seconds(text) for name, text in self.latency.items()}
 
     @property
+    def ratios(self) -> dict[str, tuple[float, float]]:
+        """Of each criterion by its name, the ratio of bad requests that is allowed, and the worse one to be found."""
+        allowed, worse_by = allowed_failures(self)
+        return {
+            SUCCESS: _between(allowed, worse_by),
+            **{latency_name(share): _between(1 - share, worse_by) for share in self.bounds},
+        }
+
+    @property
+    def least(self) -> int:
+        """How many requests of a version without any fault a step takes at least."""
+        good = math.log(self.rates.missed)
+        return math.ceil(max(good / math.log((1 - worse) / (1 - allowed)) for allowed, worse in self.ratios.values()))
+
+    @property
     def version_of(self) -> VersionOf | None:
-        """Reads the version of a result; None: as the lab's samples say it."""
+        """Reads the version of a result; None: as the lab's samples say it.
+
+        Raises:
+            ValueError: the path in JSON is none.
+        """
         where, _, name = self.version.partition(":")
         return None if not name else by_header(name) if where == "header" else by_json(name)
 
@@ -158,6 +194,10 @@ def check(rollout: Rollout) -> None:
         _refuse("canary", "is the stable version")
     if rollout.version and not re.fullmatch(r"(header|json):.+", rollout.version):
         _refuse("version", f"{rollout.version!r} is neither header:NAME nor json:PATH")
+    try:
+        _ = rollout.version_of
+    except ValueError as error:
+        _refuse("version", str(error))
     _check_steps(rollout)
     _check_numbers(rollout)
 
@@ -178,21 +218,37 @@ def _check_steps(rollout: Rollout) -> None:
 
 
 def _check_numbers(rollout: Rollout) -> None:
-    allowed, worse = allowed_failures(rollout)
-    if not 0 < worse <= 1 - allowed:
-        _refuse("success.worseBy", f"{rollout.success.worse_by} below {rollout.success.at_least} is no ratio to find")
     for name, text in rollout.latency.items():
-        if not _QUANTILE.fullmatch(name) or not _DURATION.fullmatch(text):
+        if not _QUANTILE.fullmatch(name) or not _DURATION.fullmatch(text) or not _quantile(name) * _seconds(text):
             _refuse(f"latency.{name}", f"{name}: {text} is not of the form p99: 250ms")
-    asked = rollout.requests
-    for name, number in (("rate", asked.rate), ("concurrency", asked.concurrency), ("timeout", asked.timeout)):
-        if not 0 < number <= 10_000:
-            _refuse(f"requests.{name}", f"{number:g} is not above 0 and at most 10000")
-    if not 100 <= asked.most <= 1_000_000:
-        _refuse("requests.most", f"{asked.most} is not between 100 and 1000000")
+    success, (_, worse_by) = rollout.success, allowed_failures(rollout)
+    for name, (allowed, worse) in rollout.ratios.items():
+        if not worse_by or worse <= allowed or (name == SUCCESS and worse - allowed < worse_by - LEAST_ALLOWED):
+            of = success.at_least if name == SUCCESS else f"{1 - allowed:.4g} ({name})"
+            _refuse("success.worseBy", f"{success.worse_by} below {of} is no ratio to find")
+    compare = rollout.compare
+    if compare is not None and not 1 <= compare.times < compare.worse <= 1_000:
+        _refuse("compare", f"times {compare.times:g}, worse {compare.worse:g}: wanted is 1 <= times < worse <= 1000")
     for name, number in (("falseAlarm", rollout.rates.false_alarm), ("missed", rollout.rates.missed)):
         if not 0 < number < 0.5:
             _refuse(f"rates.{name}", f"{number:g} is not between 0 and 0.5")
+    _check_requests(rollout)
+
+
+def _check_requests(rollout: Rollout) -> None:
+    asked, least = rollout.requests, rollout.least
+    for name, number in (("rate", asked.rate), ("concurrency", asked.concurrency), ("deadline", asked.deadline)):
+        if not 0 < number <= MOST_OF_EACH:
+            _refuse(f"requests.{name}", f"{number:g} is not above 0 and at most {MOST_OF_EACH}")
+    if not 0 < asked.timeout <= MOST_TIMEOUT:
+        _refuse("requests.timeout", f"{asked.timeout:g} is not above 0 and at most {MOST_TIMEOUT}")
+    if not least <= asked.most <= MOST_REQUESTS:
+        lowest = f"{least}, which a version without a fault takes,"
+        _refuse("requests.most", f"{asked.most} is not between {lowest} and {MOST_REQUESTS}")
+    weight = rollout.weights[0]
+    if (in_time := asked.rate * asked.deadline * weight / 100) < least:
+        what = f"{in_time:.0f} requests in {asked.deadline:g} s at {asked.rate:g} a second"
+        _refuse("requests.deadline", f"a step of {weight:g}% gives the canary {what}; at least {least} are needed")
 
 
 def allowed_failures(rollout: Rollout) -> tuple[float, float]:
@@ -202,6 +258,16 @@ def allowed_failures(rollout: Rollout) -> tuple[float, float]:
         msgspec.ValidationError: they are no percentages.
     """
     return 1 - _ratio("success.atLeast", rollout.success.at_least), _ratio("success.worseBy", rollout.success.worse_by)
+
+
+def latency_name(share: float) -> str:
+    """The name of the criterion of a latency at a quantile."""
+    return f"latency p{100 * share:g}"
+
+
+def _between(allowed: float, worse_by: float) -> tuple[float, float]:
+    allowed = max(allowed, LEAST_ALLOWED)
+    return allowed, min(allowed + worse_by, 1 - LEAST_ALLOWED)
 
 
 def _ratio(field: str, text: str) -> float:

@@ -2,74 +2,104 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mesh_lab.client.api import Api
 from mesh_lab.client.objects import Items, Reference
 from mesh_lab.client.rollout import is_rolled_out
+from mesh_lab.errors import LabError
 from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.results import Results
 from mesh_lab.harness.traffic import TrafficClient
-from mesh_lab.harness.workloads import Images
+from mesh_lab.rollout.observing import Send
 from mesh_lab.rollout.settings import Rollout
 
 CLIENT = "mesh-lab-rollout"
 READY_SECONDS = 60.0
-MARGIN_SECONDS = 10.0
+MARGIN_SECONDS, MOST_SECONDS = 10.0, 600.0
+
+
+class NothingSent(LabError):  # noqa: N818 - what has happened
+    """The client has not sent the requests, or not all of them."""
 
 
 @contextmanager
-def sending(api: Api, rollout: Rollout, images: Images) -> Iterator[Callable[[int], Results]]:
+def sending(mesh: Mesh, rollout: Rollout) -> Iterator[Send]:
     """Sends so many of the rollout's requests and gives the results, during a `with` block.
+
+    The client is this route's own, so that rollouts of other routes in the namespace have theirs.
 
     Raises:
         ApiError: the client cannot be deployed.
         WaitTimeoutError: it does not start.
     """
-    mesh = Mesh(api, rollout.namespace, images)
-    client = mesh.deploy_client(CLIENT)
+    name = client_of(rollout)
+    client = mesh.deploy_client(name)
     try:
-        _await_ready(api, rollout.namespace)
+        _await_ready(mesh, name)
         yield sender(client, rollout)
     finally:
-        mesh.remove([Reference(version, kind, CLIENT, rollout.namespace) for version, kind in _MADE])
+        remove_client(mesh, rollout)
 
 
-def sender(client: TrafficClient, rollout: Rollout) -> Callable[[int], Results]:
-    """Sends so many of the rollout's requests from a client, and gives the results."""
+def remove_client(mesh: Mesh, rollout: Rollout) -> None:
+    """Remove the client of this route's rollout, if there is one."""
+    kinds = (("v1", "ServiceAccount"), ("apps/v1", "Deployment"))
+    mesh.remove([Reference(version, kind, client_of(rollout), mesh.namespace) for version, kind in kinds])
+
+
+def client_of(rollout: Rollout) -> str:
+    """The name of the client."""
+    return f"{CLIENT}-{hashlib.blake2b(rollout.route.encode(), digest_size=4).hexdigest()}"
+
+
+def sender(client: TrafficClient, rollout: Rollout) -> Send:
+    """Sends so many of the rollout's requests from a client, and gives the results.
+
+    What it returns raises:
+        NothingSent: they were not all sent in time.
+        ApiError: the client refuses them, or does not answer.
+    """
     asked = rollout.requests
 
     def send(count: int) -> Results:
-        return client.send(
-            rollout.url,
-            count,
-            version_of=rollout.version_of,
-            rate=asked.rate,
-            concurrency=asked.concurrency,
-            timeout=asked.timeout,
-            headers=asked.headers,
-            method=asked.method,
-            deadline=math.ceil(count / asked.rate * 2 + asked.timeout * 2 + MARGIN_SECONDS),
-        )
+        try:
+            return client.send(
+                rollout.url,
+                count,
+                version_of=rollout.version_of,
+                rate=asked.rate,
+                concurrency=asked.concurrency,
+                timeout=asked.timeout,
+                headers=asked.headers,
+                method=asked.method,
+                deadline=batch_seconds(rollout, count),
+            )
+        except (ValueError, LookupError) as error:
+            raise NothingSent(f"the client has not sent {count} requests to {rollout.url}: {error}") from error
 
     return send
 
 
-_MADE = (("v1", "ServiceAccount"), ("apps/v1", "Deployment"))
+def batch_seconds(rollout: Rollout, count: int) -> float:
+    """How long so many requests may take: even if none of them is answered."""
+    asked = rollout.requests
+    waiting = math.ceil(count / asked.concurrency) * asked.timeout
+    return min(math.ceil(count / asked.rate + waiting) + MARGIN_SECONDS, MOST_SECONDS)
 
 
-def _await_ready(api: Api, namespace: str) -> None:
+def _await_ready(mesh: Mesh, name: str) -> None:
     def ready(items: Items) -> bool:
-        return CLIENT in items and is_rolled_out(items[CLIENT])
+        return name in items and is_rolled_out(items[name])
 
     began = time.monotonic()
-    api.wait_until(
-        api.path("apps/v1", "Deployment", namespace),
+    mesh.api.wait_until(
+        mesh.api.path("apps/v1", "Deployment", mesh.namespace),
         ready,
         timeout=READY_SECONDS,
-        why=f"the rollout's client {CLIENT} starts in {namespace}",
-        describe=lambda items: f"  after {time.monotonic() - began:.0f} s: {items.get(CLIENT, {}).get('status')}",
+        why=f"the rollout's client {name} starts in {mesh.namespace}",
+        describe=lambda items: f"  after {time.monotonic() - began:.0f} s: {items.get(name, {}).get('status')}",
     )

@@ -13,6 +13,8 @@ from mesh_lab.rollout.page import page
 FOUND: dict[str, Any] = {
     "verdict": "promoted",
     "resumed_at": None,
+    "trouble": "",
+    "bounds": {"bad_above": 8.7, "good_below": -6.9},
     "steps": [],
     "rollout": {"route": "virtualservice/<shop>"},
     "made": {"time": "now", "git": None, "versions": {}},

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh_lab.harness.results import Result
-from mesh_lab.rollout.settings import DEFAULT_STEPS, Arm, BadRollout, Rollout, read
+from mesh_lab.rollout.settings import DEFAULT_STEPS, Arm, BadRollout, Compare, read
 from mesh_lab.yamlplaces import line_of
 
 LEAST = {"route": "virtualservice/reviews", "stable": "v1", "canary": "v3", "url": "http://reviews:9080/"}
@@ -41,9 +41,12 @@ def test_all_of_it_may_be_said(tmp_path: Path) -> None:
             version="header:x-version",
             success={"atLeast": "99.9%", "worseBy": "2%"},
             latency={"p99": "250ms", "p50": "0.1s"},
-            requests={"rate": 100, "headers": {"x-tenant": "one"}},
+            compare={"worse": 4},
+            requests={"rate": 200, "headers": {"x-tenant": "one"}},
         )
     )
+    assert rollout.compare == Compare(2, 4)
+    assert rollout.ratios["latency p99"] == pytest.approx((0.01, 0.03))
     assert rollout.bounds == {0.99: 0.25, 0.5: 0.1}
     assert rollout.version_of is not None
     assert rollout.version_of(Result(200, 0, 0, headers={"x-version": "2.0"})) == "2.0"
@@ -74,9 +77,23 @@ def test_blue_green_is_one_step(tmp_path: Path) -> None:
         ({"latency": {"p99": "fast"}}, ":6: latency.p99: p99: fast is not of the form p99: 250ms"),
         ({"latency": {"mean": "1s"}}, "latency.mean"),
         ({"requests": {"rate": 0}}, ":6: requests.rate: 0 is not above 0"),
-        ({"requests": {"most": 5}}, "requests.most: 5 is not between"),
+        ({"requests": {"most": 5}}, "requests.most: 5 is not between 134, which a version without a fault takes, and"),
+        ({"requests": {"timeout": 600}}, "requests.timeout: 600 is not above 0 and at most 120"),
+        ({"requests": {"deadline": 0}}, "requests.deadline: 0 is not above 0"),
+        (
+            {"steps": [1, 100], "requests": {"rate": 20}},
+            "requests.deadline: a step of 1% gives the canary 60 requests in 300 s at 20 a second; at least 134",
+        ),
+        ({"latency": {"p0": "1s"}}, "latency.p0: p0: 1s is not of the form"),
+        ({"latency": {"p99": "0ms"}}, "latency.p99: p99: 0ms is not of the form"),
+        ({"latency": {"p0.001": "1s"}}, r"success.worseBy: 5% below 1e-05 \(latency p0.001\) is no ratio"),
+        ({"success": {"atLeast": "0.01%", "worseBy": "0.01%"}}, "success.worseBy: 0.01% below 0.01% is no ratio"),
+        ({"compare": {"times": 5, "worse": 2}}, ":5: compare: times 5, worse 2: wanted is 1 <= times < worse"),
+        ({"compare": {"times": 0.5}}, "compare: times 0.5, worse 5"),
+        ({"steps": [float("nan"), 100]}, r"steps\[0\]: nan is not above 0"),
         ({"rates": {"missed": 1}}, "rates.missed: 1 is not between 0 and 0.5"),
         ({"version": "x-version"}, "version: 'x-version' is neither header:NAME nor json:PATH"),
+        ({"version": "json:a.*"}, ":5: version: 'a.\\*' is no path of names and indexes"),
         ({"weights": [1]}, "unknown field `weights`"),
     ],
 )
@@ -96,11 +113,30 @@ def test_what_is_no_such_file_is_told(tmp_path: Path, text: str) -> None:
         read(tmp_path / "none.yaml")
 
 
-@given(st.recursive(st.none() | st.integers() | st.text(max_size=5), lambda below: st.lists(below, max_size=3)))
-def test_no_value_of_a_field_is_a_traceback(value: Any) -> None:
-    for field in ("route", "steps", "canary", "success", "latency", "requests", "url"):
-        with tempfile.TemporaryDirectory() as folder, contextlib.suppress(BadRollout):
-            assert isinstance(read(written(Path(folder), **{field: value})), Rollout)
+FIELDS = {
+    "success": ("atLeast", "worseBy"),
+    "requests": ("rate", "concurrency", "most", "deadline", "timeout"),
+    "compare": ("times", "worse"),
+    "rates": ("falseAlarm", "missed"),
+    "latency": ("p99", "p0", "p50"),
+}
+VALUES = st.recursive(
+    st.none() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["0%", "100%", "5ms", "json:*"]),
+    lambda below: st.lists(below, max_size=3),
+)
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(["route", "steps", "canary", "url", "version", "namespace"]), VALUES, max_size=2),
+    st.sampled_from(list(FIELDS)).flatmap(
+        lambda name: st.fixed_dictionaries({name: st.dictionaries(st.sampled_from(FIELDS[name]), VALUES) | VALUES})
+    ),
+)
+def test_no_value_of_a_field_is_a_traceback(plain: dict[str, Any], nested: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(BadRollout):
+        rollout = read(written(Path(folder), **plain, **nested))
+        assert rollout.least > 0
 
 
 def test_a_line_is_found_by_a_path_or_that_of_what_is_above_it() -> None:
