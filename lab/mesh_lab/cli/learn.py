@@ -29,7 +29,8 @@ def listing(lab: Lab, learner: str, output: str) -> None:
     Raises:
         LabError: the progress cannot be read.
     """
-    show = chosen({"text": _show_rows, "json": _show_rows_json}, output)
+    command = _command(lab, learner)
+    show = chosen({"text": lambda rows: _show_rows(rows, command), "json": _show_rows_json}, output)
     show(_session(lab, learner).rows())
 
 
@@ -51,7 +52,7 @@ def begin(lab: Lab, learner: str, name: str, seed: str | None) -> None:
                 tell(f"{place.namespace} is ready")
     if os.environ.get("KUBECONFIG") != str(lab.kubeconfig):
         say(f"For kubectl in this terminal: export KUBECONFIG={lab.kubeconfig}\n")
-    _show_next(opened)
+    _show_next(opened, _command(lab, learner))
 
 
 def check(lab: Lab, learner: str, name: str, output: str) -> None:
@@ -61,7 +62,8 @@ def check(lab: Lab, learner: str, name: str, output: str) -> None:
         LabError: the check cannot be carried out.
         SystemExit: with code 1, when the task is not solved.
     """
-    show = chosen({"text": _show_checked, "json": _show_checked_json}, output)
+    command = _command(lab, learner)
+    show = chosen({"text": lambda checked: _show_checked(checked, command), "json": _show_checked_json}, output)
     session = _session(lab, learner)
     opened = session.opened(name)
     with _connected(lab) as api:
@@ -77,7 +79,7 @@ def task(lab: Lab, learner: str, name: str) -> None:
     Raises:
         LabError: no lesson has been begun.
     """
-    _show_next(_session(lab, learner).opened(name))
+    _show_next(_session(lab, learner).opened(name), _command(lab, learner))
 
 
 def hint(lab: Lab, learner: str, name: str) -> None:
@@ -124,7 +126,7 @@ def reset(lab: Lab, learner: str, name: str) -> None:
     with _connected(lab) as api:
         opened = session.reset(api, opened)
     say(f"{opened.given['namespace']} is as it was at the start ({time.monotonic() - begun:.1f} s)")
-    _show_next(opened)
+    _show_next(opened, _command(lab, learner))
 
 
 def leave(lab: Lab, learner: str, name: str) -> None:
@@ -191,6 +193,11 @@ def trial(lab: Lab, names: Sequence[str], seed: str) -> None:
         raise SystemExit(1)
 
 
+def _command(lab: Lab, learner: str) -> str:
+    """How this learner gives this lab a command of `learn`."""
+    return lab.command("learn") + (f" --learner {learner}" if learner else "")
+
+
 def _connected(lab: Lab) -> Api:
     from mesh_lab.cli.access import connect
 
@@ -210,7 +217,7 @@ def _session(lab: Lab, learner: str) -> Session:
 # What is shown
 
 
-def _show_rows(rows: Sequence[Row]) -> None:
+def _show_rows(rows: Sequence[Row], command: str) -> None:
     cells = [
         (
             "*" if row.current else "",
@@ -224,24 +231,24 @@ def _show_rows(rows: Sequence[Row]) -> None:
     ]
     table(("", "NAME", "STATE", "TASKS", "TIME", "WHAT"), cells)
     say()
-    say("`mesh-lab learn NAME` begins a lesson; `check`, `hint`, `solution` and `reset` are about the one with *.")
+    say(f"`{command} NAME` begins a lesson; `check`, `hint`, `solution` and `reset` are about the one with *.")
 
 
 def _show_rows_json(rows: Sequence[Row]) -> None:
     say(json.dumps([asdict(row) for row in rows], indent=2))
 
 
-def _show_next(opened: Opened) -> None:
+def _show_next(opened: Opened, command: str) -> None:
     task = opened.task
     if task is None:
         say(f"All {len(opened.lesson.tasks)} tasks of {opened.lesson.name} are solved.")
-        say("`mesh-lab learn next` begins the next lesson, `mesh-lab learn reset` this one anew.")
+        say(f"`{command} next` begins the next lesson, `{command} reset` this one anew.")
         return
     _markdown(f"## Task {task.number} of {len(opened.lesson.tasks)}: {task.title}\n\n{task.text}")
-    say("Then: `mesh-lab learn check`. Stuck: `mesh-lab learn hint`.")
+    say(f"Then: `{command} check`. Stuck: `{command} hint`.")
 
 
-def _show_checked(checked: Checked) -> None:
+def _show_checked(checked: Checked, command: str) -> None:
     if not checked.verdict.passed:
         say(f"task {checked.task.number}, {checked.task.title}: not yet")
         for line in checked.verdict.words.splitlines():
@@ -251,7 +258,7 @@ def _show_checked(checked: Checked) -> None:
     say()
     if checked.finished:
         _markdown("\n\n".join(f"## {each.title}\n\n{each.text}" for each in checked.opened.lesson.closing))
-    _show_next(checked.opened)
+    _show_next(checked.opened, command)
 
 
 def _show_checked_json(checked: Checked) -> None:
@@ -275,6 +282,12 @@ def _markdown(text: str) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    console = Console()
-    console.print(Markdown(text, code_theme="ansi_dark"))
+    console = Console(highlight=False)
+    for part in re.split(r"(^```.*?^```$)", text, flags=re.DOTALL | re.MULTILINE):
+        if part.startswith("```"):
+            # Commands are to be copied: a line that is too wide runs on, where Markdown would break it.
+            code = "\n".join(f"  {line}" for line in part.splitlines()[1:-1])
+            console.print(f"\n{code}\n", style="cyan", markup=False, soft_wrap=True)
+        elif part.strip():
+            console.print(Markdown(part))
     console.print()
