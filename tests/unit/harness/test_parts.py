@@ -86,6 +86,8 @@ def test_a_pytest_that_has_the_plugin_imports_none_of_the_harness(tmp_path: Path
         "mesh_lab.harness",
         "mesh_lab.harness.oldnames",
         "mesh_lab.harness.plugin",
+        "mesh_lab.rollout",
+        "mesh_lab.rollout.fixtures",
     }
 
 

@@ -14,7 +14,7 @@ from mesh_lab.load.claim import Claim
 from mesh_lab.rollout.record import ANNOTATION, Record, RolloutUnderWay, annotated, read, resumed, unfinished
 
 ME = Claim("here", 1, "1", 0.0)
-AT_WORK = Claim.here(60)
+AT_WORK = Claim.here(3_600)
 GONE = Claim(platform.node(), 2**22 + 1, "7", 0.0, AT_WORK.until)
 
 
